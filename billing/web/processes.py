@@ -194,7 +194,11 @@ class Supervisor(Multiprocess):
                 return
             with suppress(OSError):  # no more processes, or no memory; the next look tries again
                 self.processes[index] = self._started()
-        if all(child.is_serving for child in self.processes):
+        if all(child.is_gone for child in self.processes):
+            log.error("web.given_up", processes=0)  # none serves, and no other starts
+            self._has_failed = True
+            self.should_exit.set()
+        elif all(child.is_serving for child in self.processes):
             self._failed_starts = 0
             if not self._is_announced:
                 self._is_announced = True

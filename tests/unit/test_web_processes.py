@@ -94,6 +94,21 @@ def test_a_child_that_cannot_be_replaced_counts_once(monkeypatch: pytest.MonkeyP
     assert all(each.is_serving for each in made.processes)
 
 
+def test_nobody_serves_and_no_process_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then the parent ends, so that what started it starts it again."""
+    made = Supervisor.__new__(Supervisor)
+    made.should_exit, made.config = Event(), server.configuration("none:app", "127.0.0.1", 0, 2)
+    made._failed_starts, made._is_announced = 0, True
+    made.processes = [cast("Child", Pretended(is_well=False)) for _ in range(2)]
+
+    def refused() -> Child:
+        raise BlockingIOError
+
+    monkeypatch.setattr(made, "_started", refused)
+    made.keep_subprocess_alive()
+    assert made.should_exit.is_set()
+
+
 class Pretended:
     """A child that has served, and is well or not."""
 

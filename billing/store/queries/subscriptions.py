@@ -58,25 +58,32 @@ _OF_PLAN = {
     **{name: f"p.{name}" for name in ("every", "cron", "timezone", "cycles", "catch_up")},
     "trial": "p.trial", "on_exhausted": "p.on_exhausted", "plan_amount": "p.amount",
 }  # fmt: skip
-_LOCKED = """WITH s AS MATERIALIZED (
-    SELECT * FROM subscriptions WHERE {} ORDER BY id FOR UPDATE)
-SELECT {} FROM s JOIN plans p ON p.code = s.plan_code ORDER BY s.id"""
-"""Locked first and joined then: a lock that waited for a change of plan finds the new plan. A lock
-in the statement of the join would look for the new row beside the old plan, and find none."""
+_LOCKS = "SELECT id FROM subscriptions WHERE {} ORDER BY id FOR UPDATE"
+"""Locked first and read then: a lock that waited for a change of plan finds the new plan. A lock in
+the statement of the join would look for the new row beside the old plan, and find none."""
+_READS = (
+    "SELECT {} FROM subscriptions s JOIN plans p ON p.code = s.plan_code WHERE {} ORDER BY s.id"
+)
+_BY_ID, _OF_CUSTOMER = "id = :id", "customer_id = :customer AND ended_at IS NULL"
 _SHOWN = columns(Subscription, "s", **_OF_PLAN)
-_ONE = text(_LOCKED.format("id = :id", _SHOWN))
-_OF_CUSTOMER = text(_LOCKED.format("customer_id = :customer AND ended_at IS NULL", _SHOWN))
-_END = text(_LOCKED.format("id = :id", columns(End, "s", timezone="p.timezone")))
+_LOCK_ONE, _LOCK_ALL = text(_LOCKS.format(_BY_ID)), text(_LOCKS.format(_OF_CUSTOMER))
+_ONE = text(_READS.format(_SHOWN, f"s.{_BY_ID}"))
+_ALL = text(_READS.format(_SHOWN, "s.customer_id = :customer AND s.ended_at IS NULL"))
+_END = text(_READS.format(columns(End, "s", timezone="p.timezone"), f"s.{_BY_ID}"))
 
 
 def lock_one(connection: Connection, subscription_id: UUID) -> Subscription | None:
     """Lock one subscription and read it with its plan's columns."""
-    return at_most_one(Subscription, connection.execute(_ONE, {"id": subscription_id}))
+    given = {"id": subscription_id}
+    connection.execute(_LOCK_ONE, given)
+    return at_most_one(Subscription, connection.execute(_ONE, given))
 
 
 def lock_end(connection: Connection, subscription_id: UUID) -> End | None:
     """Lock one subscription and return when it ended."""
-    return at_most_one(End, connection.execute(_END, {"id": subscription_id}))
+    given = {"id": subscription_id}
+    connection.execute(_LOCK_ONE, given)
+    return at_most_one(End, connection.execute(_END, given))
 
 
 def lock_with_siblings(connection: Connection, subscription_id: UUID) -> None:
@@ -100,7 +107,9 @@ def lock_with_siblings(connection: Connection, subscription_id: UUID) -> None:
 
 def lock_of_customer(connection: Connection, customer_id: str) -> list[Subscription]:
     """Lock every live subscription of a customer."""
-    return every(Subscription, connection.execute(_OF_CUSTOMER, {"customer": customer_id}))
+    given = {"customer": customer_id}
+    connection.execute(_LOCK_ALL, given)
+    return every(Subscription, connection.execute(_ALL, given))
 
 
 _NOTICE_FOR = """
