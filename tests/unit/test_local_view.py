@@ -85,7 +85,7 @@ def test_the_suggested_key_has_the_scopes_of_the_first_integration() -> None:
 
 
 def test_the_picture_says_what_its_passwords_are_for() -> None:
-    """They stay on the screen: whoever reads along learns that they open nothing real."""
+    """They stay on the screen, which says that they are for this machine only."""
     out = StringIO()
     console = Console(file=out, width=200)
     console.print(View(console, PLACES).picture(seen("x"), {}, {}))
